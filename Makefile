@@ -12,7 +12,7 @@ help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
 	@echo
 	@echo 'Variables: HOST=amd|intel KERNEL=FILE INITRD=FILE APPEND="words" (boot);'
-	@echo 'TESTS="name ..." SET=all|base|series KERNEL=FILE (check-amd, check-intel, check-debug); JOBS=N'
+	@echo 'TESTS="name ..." SET=all|base|slow|series KERNEL=FILE (check-amd, check-intel, check-debug); JOBS=N'
 
 .PHONY: demo
 demo: ## from nothing to a guest on private memory, step by step
