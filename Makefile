@@ -5,6 +5,8 @@ KERNEL ?= build/kernel/bzImage
 INITRD ?=
 APPEND ?=
 TESTS ?=
+MINUTES ?= 10
+SEED ?=
 SET ?= all
 
 .PHONY: help
@@ -59,6 +61,11 @@ vmm: build/linux ## the small VMM, build/vmm/gmemvm
 	@tools/selftests --headers
 	@$(MAKE) -s -C vmm BUILD=$(CURDIR)/build/vmm UAPI_HEADERS=$(CURDIR)/build/headers/include
 
+.PHONY: tests
+tests: selftests ## stress, fault injection and fuzzing: build/tests
+	@$(MAKE) -s -C tests BUILD=$(CURDIR)/build/tests LINUX=$(CURDIR)/build/linux \
+		SELFTESTS=$(CURDIR)/build/selftests UAPI_HEADERS=$(CURDIR)/build/headers/include
+
 .PHONY: boot
 boot: ## a shell on the booted kernel (HOST= KERNEL= INITRD= APPEND=)
 	@tools/machine --host $(HOST) --kernel '$(KERNEL)' $(if $(INITRD),--initrd '$(INITRD)') --append '$(APPEND)'
@@ -75,13 +82,54 @@ check-intel: ## selftests on the emulated Intel host (TESTS= SET= KERNEL=)
 check-debug: ## the series' own selftests on the debug kernel, AMD host (TESTS=)
 	@tools/check-host --host amd --kernel build/kernel-debug/bzImage --name amd-debug --set series --scale 5 $(TESTS)
 
+.PHONY: check-all
+check-all: ## everything, the long checks too: hours
+	@tools/check-all
+
 .PHONY: lint
 lint: ## scripts, patches and the form of the series
 	@tools/lint
 
 .PHONY: bisect-check
-bisect-check: ## build each prefix of the series, with KVM and without
+bisect-check: ## build each prefix of the series in every configuration; its selftests at the end of a topic
 	@tools/bisect-check
+
+.PHONY: matrix
+matrix: ## apply the series to every base the archive has; build the oldest and the newest
+	@tools/matrix
+
+.PHONY: cross
+cross: ## build KVM for arm64 and s390
+	@tools/cross
+
+.PHONY: unchanged
+unchanged: ## what the series costs who does not use it: sizes, instructions, 6.1's tests
+	@tools/unchanged
+
+.PHONY: check-kcsan
+check-kcsan: build/linux ## the series' own selftests under the data race detector (HOST= TESTS=)
+	@tools/kernel --config kcsan --out build/kernel-kcsan
+	@tools/check-host --host $(HOST) --kernel build/kernel-kcsan/bzImage --name $(HOST)-kcsan --set series --scale 5 $(TESTS)
+
+.PHONY: stress
+stress: kernel tests ## random operations, data verified (MINUTES= HOST= SEED=)
+	@tools/stress --minutes $(MINUTES) --host $(HOST) $(if $(SEED),--seed $(SEED))
+
+.PHONY: mutate
+mutate: ## break the new code in every way of tests/mutants; do the tests notice?
+	@tools/mutate
+
+.PHONY: deb
+deb: build/linux ## Debian packages of the patched kernel, in build/deb
+	@tools/deb
+
+.PHONY: deb-check
+deb-check: selftests ## install and boot them, run the tests there
+	@tools/deb-check
+
+.PHONY: debian-patches
+debian-patches: build/linux ## the series as Debian's linux source package takes it
+	@tools/debian-patches
 
 .PHONY: upstream-tests
 upstream-tests: ## run the selftests of Debian 13's 6.12 on the kernel

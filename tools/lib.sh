@@ -49,6 +49,28 @@ need_tree() {
 	[[ -d $tree/.git ]] || die "there is no build/linux; run 'make tree' first"
 }
 
+# own_apt DIR TYPE SUITE: an apt of our own under DIR that knows one suite, of
+# TYPE deb or deb-src, from where the machine's apt gets Debian. The machine's
+# state stays as it is. Sets the array apt_options, which apt-get needs then.
+own_apt() {
+	local dir=$1 type=$2 suite=$3 mirror keyring=/usr/share/keyrings/debian-archive-keyring.gpg
+	mkdir -p "$dir"/{lists/partial,cache/archives/partial}
+	# shellcheck disable=SC2016 # apt expands them
+	mirror=$(apt-get indextargets --format '$(ORIGIN)|$(CODENAME)|$(REPO_URI)' 'Created-By: Packages' |
+		awk -F'|' -v suite="$suite" '$1 != "Debian" { next }
+			$2 == suite { uri = $3 }
+			$2 ~ /^[a-z]+$/ && !any { any = $3 }
+			END { print uri ? uri : any }')
+	[[ $mirror ]] || die "apt knows no Debian mirror; run 'apt-get update'"
+	[[ -f $keyring ]] || die "$keyring is missing (package debian-archive-keyring)"
+	printf 'Types: %s\nURIs: %s\nSuites: %s\nComponents: main\nSigned-By: %s\n' \
+		"$type" "$mirror" "$suite" "$keyring" >"$dir/$suite.sources"
+	apt_options=(-q -o Dir::Etc::SourceList=/dev/null -o Dir::Etc::SourceParts="$dir" -o Dir::State::Lists="$dir/lists"
+		-o Dir::Cache="$dir/cache" -o APT::Sandbox::User=root -o Acquire::Languages=none)
+	apt-get "${apt_options[@]}" update >"$dir/log" 2>&1 ||
+		die "cannot reach $suite: $(grep -m 1 '^E:' "$dir/log" || echo "see $dir/log") (no network?)"
+}
+
 # stage NAME RESULTS COMMAND...: run a command with its output in the log file
 # $log, tell when it is done and how long it took, and note it in RESULTS as
 # tools/table reads it. A terminal sees the time run and the log's last line.
