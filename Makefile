@@ -6,6 +6,7 @@ INITRD ?=
 APPEND ?=
 TESTS ?=
 MINUTES ?= 10
+FUZZ ?=
 SEED ?=
 SET ?= all
 
@@ -14,7 +15,7 @@ help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
 	@echo
 	@echo 'Variables: HOST=amd|intel KERNEL=FILE INITRD=FILE APPEND="words" (boot);'
-	@echo 'TESTS="name ..." SET=all|base|slow|series KERNEL=FILE (check-amd, check-intel, check-debug); JOBS=N'
+	@echo 'TESTS="name ..." SET=all|base|slow|series|debug KERNEL=FILE (check-amd, check-intel, check-debug); JOBS=N'
 
 .PHONY: demo
 demo: ## from nothing to a guest on private memory, step by step
@@ -80,7 +81,7 @@ check-intel: ## selftests on the emulated Intel host (TESTS= SET= KERNEL=)
 
 .PHONY: check-debug
 check-debug: ## the series' own selftests on the debug kernel, AMD host (TESTS=)
-	@tools/check-host --host amd --kernel build/kernel-debug/bzImage --name amd-debug --set series --scale 5 $(TESTS)
+	@tools/check-host --host amd --kernel build/kernel-debug/bzImage --name amd-debug --set debug --scale 5 $(TESTS)
 
 .PHONY: check-all
 check-all: ## everything, the long checks too: hours
@@ -114,6 +115,10 @@ check-kcsan: build/linux ## the series' own selftests under the data race detect
 .PHONY: stress
 stress: kernel tests ## random operations, data verified (MINUTES= HOST= SEED=)
 	@tools/stress --minutes $(MINUTES) --host $(HOST) $(if $(SEED),--seed $(SEED))
+
+.PHONY: coverage
+coverage: build/linux ## fuzz, and show which lines of the new files are reached (FUZZ=seconds)
+	@tools/coverage $(if $(FUZZ),--seconds $(FUZZ))
 
 .PHONY: mutate
 mutate: ## break the new code in every way of tests/mutants; do the tests notice?
