@@ -1215,8 +1215,8 @@ static long do_file_op(int fd, enum file_op op, u64 a, u64 b)
 
 static void call_file_op(struct thread *t, const u64 *arg)
 {
-	static const int errnos[NR_FILE_OPS][4] = {
-		[OP_MMAP]	= { ENODEV, EPERM, EINVAL, ENOMEM },
+	static const int errnos[NR_FILE_OPS][5] = {
+		[OP_MMAP]	= { ENODEV, EPERM, EINVAL, ENOMEM, EOVERFLOW },
 		[OP_READ]	= { EINVAL },
 		[OP_WRITE]	= { EINVAL },
 		[OP_PREAD]	= { ESPIPE },
@@ -1233,7 +1233,7 @@ static void call_file_op(struct thread *t, const u64 *arg)
 	if (fd < 0)
 		return;
 
-	for (i = 0; i < 4 && errnos[op][i]; i++)
+	for (i = 0; i < 5 && errnos[op][i]; i++)
 		may_fail(&expect, errnos[op][i]);
 
 	ret = ATTEMPT(t, err, do_file_op(fd, op, arg[2], arg[3]));
