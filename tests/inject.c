@@ -21,7 +21,10 @@
  *   pages   the page allocator, from the n-th page on
  *   slab    the slab allocator, from about the n-th byte on
  *
- * The last two are for what is tried a second time when it fails, as the page
+ * with n = 1, 2, 3 and so on until nothing fails, slab in steps that grow.  Where
+ * each n takes a VM of its own, they grow for the others, too.
+ *
+ * Pages and slab are for what is tried a second time when it fails, as the page
  * cache does when it has no node.  In 6.1, fail_function cannot take their
  * place: its kprobes draw random numbers where an NMI could, of which lockdep
  * complains before it turns itself off.
