@@ -80,7 +80,7 @@ check-intel: ## selftests on the emulated Intel host (TESTS= SET= KERNEL=)
 	@tools/check-host --host intel --kernel '$(KERNEL)' --set $(SET) $(TESTS)
 
 .PHONY: check-debug
-check-debug: ## the series' own selftests on the debug kernel, AMD host (TESTS=)
+check-debug: ## the series' own selftests and fault injection on the debug kernel, AMD host (TESTS=)
 	@tools/check-host --host amd --kernel build/kernel-debug/bzImage --name amd-debug --set debug --scale 5 $(TESTS)
 
 .PHONY: check-all
