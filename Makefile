@@ -7,6 +7,8 @@ APPEND ?=
 TESTS ?=
 MINUTES ?= 10
 FUZZ ?=
+RUNS ?= 3
+CHART ?=
 SEED ?=
 SET ?= all
 
@@ -115,6 +117,10 @@ check-kcsan: build/linux ## the series' own selftests under the data race detect
 .PHONY: stress
 stress: kernel tests ## random operations, data verified (MINUTES= HOST= SEED=)
 	@tools/stress --minutes $(MINUTES) --host $(HOST) $(if $(SEED),--seed $(SEED))
+
+.PHONY: bench
+bench: kernel tests ## compare with Debian 13's 6.12 (RUNS=; CHART=1 draws the README's charts)
+	@tools/bench --runs $(RUNS) $(if $(CHART),--chart)
 
 .PHONY: coverage
 coverage: build/linux ## fuzz, and show which lines of the new files are reached (FUZZ=seconds)
