@@ -711,7 +711,7 @@ static void shrink_cache(const char *cache)
 
 static void attrs_prepare(struct world *w)
 {
-	shrink_cache("maple_node");
+	shrink_cache("kvm_memory_attributes");
 	memcpy(w->saved, w->model, sizeof(w->saved));
 }
 
