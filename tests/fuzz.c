@@ -1771,6 +1771,62 @@ static void call_run(struct thread *t, const u64 *raw)
 	complete_exit(vcpu);
 }
 
+static bool is_bad_range(const struct kvm_pre_fault_memory *range)
+{
+	return range->flags || !range->size || range->gpa + range->size <= range->gpa ||
+	       (range->gpa | range->size) & ~PAGE_MASK;
+}
+
+static void expect_pre_fault(struct expect *expect, struct vm_model *vm,
+			     const struct kvm_pre_fault_memory *range)
+{
+	struct slot_model *slot;
+	enum outcome outcome;
+
+	must_fail_if(expect, is_bad_range(range), EINVAL);
+	if (is_bad_range(range))
+		return;
+
+	if (vm->private.lost) {
+		may_fail(expect, ENOENT);
+		may_fail(expect, EFAULT);
+		return;
+	}
+
+	/* It is as if the first page were read; if that works, so does the call. */
+	outcome = access_outcome(vm, range->gpa, false, &slot);
+	must_fail_if(expect, !slot, ENOENT);
+	must_fail_if(expect, slot && outcome < ACCESS_SHARED, EFAULT);
+}
+
+static void call_pre_fault(struct thread *t, const u64 *arg)
+{
+	struct kvm_pre_fault_memory range = {
+		.gpa = arg[1], .size = arg[2], .flags = arg[3],
+	};
+	const struct kvm_pre_fault_memory before = range;
+	int vm = arg[0] % NR_VMS, ret, err;
+	struct expect expect = {};
+	u64 done;
+
+	if (now.vm[vm] < 0 || !prepare_vcpu(t, vm) || now.failed)
+		return;
+
+	if (now.checked) {
+		expect_pre_fault(&expect, vm_model(vm), &range);
+		forget_resident_pages();
+	}
+
+	ret = ATTEMPT(t, err, ioctl(now.vcpu[vm][t->id].fd, KVM_PRE_FAULT_MEMORY, &range));
+	judge(t, &expect, ret, err);
+
+	done = range.gpa - before.gpa;
+	if (done + range.size != before.size || done & ~PAGE_MASK || done > before.size ||
+	    !done == !ret)
+		complain("pre-faulting %#llx, %#llx bytes, returned %d and left %#llx, %#llx",
+			 before.gpa, before.size, ret, range.gpa, range.size);
+}
+
 static void probe_page(struct thread *t, int vm, u64 page)
 {
 	const u64 arg[MAX_ARGS] = { vm, GUEST_READ, page << PAGE_SHIFT };
@@ -1834,6 +1890,7 @@ static const struct call_desc calls[] = {
 	{ "probe",			"V",		2,  call_probe },
 	{ "madvise",			"OZE",		2,  call_madvise },
 	{ "run",			"VKGNW",	16, call_run },
+	{ "pre_fault",			"VGZP",		6,  call_pre_fault },
 };
 
 static const char *call_name(const struct call *call)

@@ -974,6 +974,33 @@ static void punch_done(struct world *w)
 	ASSERT_EQ(resident_bytes(w->fd), w->resident);
 }
 
+/* A hole that takes a part of a huge page splits it, or leaves it as it is. */
+#define HUGE_SIZE	(2ul << 20)
+#define HOLE_OFFSET	(7 * PAGE_SIZE)
+
+static void split_prepare(struct world *w)
+{
+	w->new_fd = vm_create_guest_memfd(w->vm, HUGE_SIZE);
+	ASSERT_EQ(fallocate(w->new_fd, FALLOC_FL_KEEP_SIZE, 0, HUGE_SIZE), 0);
+	shrink_cache("radix_tree_node");
+}
+
+static int split_run(struct world *w)
+{
+	return fallocate(w->new_fd, FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE, HOLE_OFFSET,
+			 PAGE_SIZE) ? errno : 0;
+}
+
+static void split_failed(struct world *w, int error)
+{
+	ASSERT_EQ(resident_bytes(w->new_fd), HUGE_SIZE);
+}
+
+static void split_done(struct world *w)
+{
+	ASSERT_EQ(resident_bytes(w->new_fd), HUGE_SIZE - PAGE_SIZE);
+}
+
 /* KVM_SET_USER_MEMORY_REGION2 */
 
 static int set_region(struct world *w, int slot, u64 gpa, u64 size, void *hva,
@@ -1166,6 +1193,32 @@ static void touch_shared_done(struct world *w)
 	ASSERT_EQ(guest_command(w)->result, 0ul);
 	ASSERT_EQ(*(u64 *)w->probe, PROBE_GPA);
 	ASSERT_EQ(resident_bytes(w->fd), w->resident);
+}
+
+/* KVM_PRE_FAULT_MEMORY */
+
+static void pre_fault_prepare(struct world *w)
+{
+	vm_mem_set_private(w->vm, PROBE_GPA, PAGE_SIZE);
+	ASSERT_EQ(punch(w, PROBE_OFFSET, PAGE_SIZE), 0);
+	shrink_cache("radix_tree_node");
+	w->resident = resident_bytes(w->fd);
+}
+
+static int pre_fault_run(struct world *w)
+{
+	struct kvm_pre_fault_memory range = { .gpa = PROBE_GPA, .size = PAGE_SIZE };
+
+	return __vcpu_ioctl(w->vcpu, KVM_PRE_FAULT_MEMORY, &range) ? errno : 0;
+}
+
+static void pre_fault_done(struct world *w)
+{
+	ASSERT_EQ(resident_bytes(w->fd), w->resident + PAGE_SIZE);
+
+	/* The guest finds what it would have found without. */
+	run_command(w, TOUCH, PROBE_GPA);
+	ASSERT_EQ(guest_command(w)->result, 0ul);
 }
 
 static void punch_mapped_prepare(struct world *w)
@@ -1484,6 +1537,19 @@ static const struct op ops[] = {
 		.prepare = punch_mapped_prepare,
 		.run = punch_mapped_run,
 		.done = punch_done,
+		.undo = touch_private_undo,
+	}, {
+		.name = "fallocate: punch a part of a huge page",
+		.prepare = split_prepare,
+		.run = split_run,
+		.failed = split_failed,
+		.done = split_done,
+		.undo = close_new,
+	}, {
+		.name = "KVM_PRE_FAULT_MEMORY",
+		.prepare = pre_fault_prepare,
+		.run = pre_fault_run,
+		.done = pre_fault_done,
 		.undo = touch_private_undo,
 	}, {
 		.name = "region: bind",

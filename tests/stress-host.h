@@ -30,6 +30,7 @@
 enum count {
 	HOST_READS, HOST_WRITES, CONVERSIONS, PUNCHES, ALLOCATIONS, DISCARDS, REMAPS, BINDS,
 	UNBINDS, CLOSES, FORKS, VICTIMS, KILLS, CHURNED, MEMORY_FAULTS, MMIOS, HYPERCALLS,
+	PRE_FAULTS,
 	NR_COUNTS
 };
 
@@ -50,6 +51,7 @@ static const char * const count_names[NR_COUNTS] = {
 	[CHURNED]	= "pages churned",
 	[MEMORY_FAULTS]	= "memory-fault exits",
 	[MMIOS]		= "MMIO exits",
+	[PRE_FAULTS]	= "pages pre-faulted",
 	[HYPERCALLS]	= "hypercalls",
 };
 
@@ -446,7 +448,8 @@ static void create_slots(struct rng *r, unsigned int zone)
 
 static void make_file(struct rng *r, unsigned int zone)
 {
-	zones[zone].offset = draw(r, 600);
+	/* Half of the time there can be huge pages. */
+	zones[zone].offset = draw(r, 2) ? draw(r, 600) : draw(r, 2) * HUGE_SIZE / PAGE_SIZE;
 	zones[zone].gmem = make_gmem(zones[zone].offset + ZONE_PAGES + draw(r, 2));
 }
 

@@ -194,15 +194,39 @@ static bool handle_ucall(struct kvm_vcpu *vcpu)
 	}
 }
 
+/* Has memory mapped that may be about to go, or never was there. */
+static void pre_fault(struct rng *r)
+{
+	struct kvm_pre_fault_memory range = {
+		.gpa = BASE_GPA + draw(r, NR_ZONES * ZONE_PAGES) * PAGE_SIZE,
+		.size = (1 + draw(r, 64)) * PAGE_SIZE,
+	};
+	u64 first = range.gpa;
+
+	if (__vcpu_ioctl(self->vcpu, KVM_PRE_FAULT_MEMORY, &range) &&
+	    errno != ENOENT && errno != EFAULT && errno != EINTR)
+		fail("KVM_PRE_FAULT_MEMORY of gpa 0x%lx failed: %m", first);
+
+	did(PRE_FAULTS, (range.gpa - first) / PAGE_SIZE);
+}
+
 static void *vcpu_thread(void *arg)
 {
 	struct kvm_run *run;
 	unsigned int zone;
 	bool more = true;
+	struct rng r;
+	u64 runs;
 
 	self = arg;
 	run = self->vcpu->run;
-	while (more) {
+	for (runs = 0; more; runs++) {
+		r = rng_of_op(seed, 2000 + self->number, runs);
+		if (!draw(&r, 16)) {
+			self->doing = "KVM_PRE_FAULT_MEMORY";
+			pre_fault(&r);
+		}
+
 		for (zone = 0; zone < NR_ZONES; zone++) {
 			self->slots_seq[zone] = load(&zones[zone].slots_seq);
 			self->protection_seq[zone] = load(&zones[zone].protection_seq);
