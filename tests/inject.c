@@ -1666,6 +1666,34 @@ static void test_lost_pages(struct world *w)
 	printf("%ld failed allocations of a page: %ld kB less are free\n", tries, lost);
 }
 
+/*
+ * No memory in huge pieces: there is memory in single ones.  That it is in pieces
+ * shows when a page is taken out of the middle: a huge page would have to be split,
+ * for which there is no memory either.
+ */
+static void test_fragmentation(struct world *w)
+{
+	int error;
+
+	w->new_fd = vm_create_guest_memfd(w->vm, HUGE_SIZE);
+
+	set_knob(FAIL_PAGES "min-order", "9");
+	arm(PAGES, 0);
+	error = fallocate(w->new_fd, FALLOC_FL_KEEP_SIZE, 0, HUGE_SIZE) ? errno : 0;
+	TEST_ASSERT(disarm(PAGES), "fallocate() did not ask for a huge page");
+	set_knob(FAIL_PAGES "min-order", "0");
+	ASSERT_EQ(error, 0);
+	ASSERT_EQ(resident_bytes(w->new_fd), HUGE_SIZE);
+
+	arm(SLAB, 0);
+	error = split_run(w);
+	disarm(SLAB);
+	ASSERT_EQ(error, 0);
+	split_done(w);
+
+	close(w->new_fd);
+}
+
 /* The world */
 
 static void enter_cgroup(void)
@@ -1783,6 +1811,7 @@ int main(int argc, char *argv[])
 	test_attributes(&w);
 	test_deep_attributes(&w);
 	test_lost_pages(&w);
+	test_fragmentation(&w);
 
 	exit_injection();
 	close(w.fdinfo_fd);
