@@ -50,6 +50,7 @@
 #define DEBUGFS		"/sys/kernel/debug/"
 #define FAIL_SLAB	DEBUGFS "failslab/"
 #define FAIL_PAGES	DEBUGFS "fail_page_alloc/"
+#define HUGE_SIZE	(2ul << 20)
 #define CGROUP		"/sys/fs/cgroup/inject"
 #define RCU_EXPEDITED	"/sys/kernel/rcu_expedited"
 
@@ -711,8 +712,14 @@ static void shrink_cache(const char *cache)
 
 static void attrs_prepare(struct world *w)
 {
-	shrink_cache("kvm_memory_attributes");
+	static u64 far = 1ul << 40;
+
 	memcpy(w->saved, w->model, sizeof(w->saved));
+	shrink_cache("kvm_memory_attributes");
+
+	/* What KVM has in stock must not do: have it take something out. */
+	vm_mem_set_private(w->vm, far, PAGE_SIZE);
+	far += HUGE_SIZE;
 }
 
 static int attrs_run(struct world *w)
@@ -975,7 +982,6 @@ static void punch_done(struct world *w)
 }
 
 /* A hole that takes a part of a huge page splits it, or leaves it as it is. */
-#define HUGE_SIZE	(2ul << 20)
 #define HOLE_OFFSET	(7 * PAGE_SIZE)
 
 static void split_prepare(struct world *w)
