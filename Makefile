@@ -146,6 +146,18 @@ debian-patches: build/linux ## the series as Debian's linux source package takes
 upstream-tests: ## run the selftests of Debian 13's 6.12 on the kernel
 	@tools/upstream-tests
 
+.PHONY: snp-host
+snp-host: ## the emulated SEV-SNP host, build/snp-host/qemu-system-x86_64
+	@tools/snp-host
+
+.PHONY: boot-snp-host
+boot-snp-host: snp-host ## a shell on a kernel on the emulated SNP host (KERNEL= INITRD= APPEND=)
+	@tools/boot-snp-host --kernel '$(KERNEL)' $(if $(INITRD),--initrd '$(INITRD)') --append '$(APPEND)'
+
+.PHONY: check-snp-host
+check-snp-host: snp-host ## is it one? test kernels, and Debian 13's kernel as it is
+	@tools/check-snp-host
+
 .PHONY: clean
 clean: ## remove what was built; keep build/linux and downloads
 	@tools/clean
