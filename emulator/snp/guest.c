@@ -154,12 +154,14 @@ static u64 pvalidate_all(u64 from, u64 bytes)
 	return failed;
 }
 
-static void spin(struct command *c, u64 at)
+static u64 spin(struct command *c, u64 at)
 {
 	volatile u64 *stop = &c->stop;
+	u64 n;
 
-	while (!*stop)
+	for (n = 0; !*stop; n++)
 		asm volatile("lock incq (%0)" :: "r"(at) : "memory");
+	return n;
 }
 
 static void perform(struct command *c)
@@ -197,7 +199,7 @@ static void perform(struct command *c)
 	case G_IN: value = inb(a); break;
 	case G_GHCB_MSR: value = ghcb_msr(a); break;
 	case G_VMGEXIT: ghcb_exit(c, a); break;
-	case G_SPIN: spin(c, a); break;
+	case G_SPIN: value = spin(c, a); break;
 	}
 	c->value = value;
 }

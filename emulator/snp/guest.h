@@ -9,7 +9,7 @@
 
 /* unistd.h has another function of this name. */
 #define pause cpu_pause
-#include "../tests/lib.h"
+#include "../tests/crypto.h"
 #undef pause
 
 /*
@@ -29,7 +29,7 @@
 #define G_IMAGE		0x100000UL
 #define G_TABLES	0x200000UL
 #define G_SECRETS	0x210000UL
-#define G_CPUID		0x211000UL
+#define G_CPUID_PAGE	0x211000UL
 #define G_ZERO		0x212000UL
 #define G_UNMEASURED	0x213000UL
 #define G_COMMANDS	0x300000UL
@@ -69,7 +69,7 @@ enum op {
 	G_IN,			/* (port) */
 	G_GHCB_MSR,		/* (value): for a VMGEXIT; the value after it */
 	G_VMGEXIT,		/* (what is not said to be valid): command.ghcb and .buffer, to the GHCB and back */
-	G_SPIN,			/* (address): counts there, with locked accesses, until command.stop */
+	G_SPIN,			/* (address): counts there, with locked accesses, until command.stop; how far */
 };
 
 /* Which fields of a GHCB are said to be valid */
