@@ -122,7 +122,8 @@ static void tell_host(struct command *c)
 
 static void init(struct command *c)
 {
-	struct PACKED { u16 limit; u64 base; } gdtr = { sizeof(gdt) - 1, (u64)gdt }, idtr = { sizeof(idt) - 1, (u64)idt };
+	struct PACKED { u16 limit; u64 base; } gdtr = { sizeof(gdt) - 1, (u64)gdt };
+	struct PACKED { u16 limit; u64 base; } idtr = { sizeof(idt) - 1, (u64)idt };
 
 	for (int i = 0; i < 32; i++) {
 		u64 at = (u64)(guest_exception_stubs + 16 * i);

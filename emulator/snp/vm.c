@@ -119,7 +119,9 @@ static void start_state(struct vp *vp)
 	struct kvm_segment data = {
 		.limit = 0xffffffff, .selector = 16, .type = 3, .present = 1, .db = 1, .s = 1, .g = 1,
 	};
-	struct kvm_segment code = { .limit = 0xffffffff, .selector = 8, .type = 11, .present = 1, .s = 1, .l = 1, .g = 1 };
+	struct kvm_segment code = {
+		.limit = 0xffffffff, .selector = 8, .type = 11, .present = 1, .s = 1, .l = 1, .g = 1,
+	};
 	struct kvm_mp_state halted = { KVM_MP_STATE_HALTED };
 	struct vmsa v;
 	struct kvm_sregs s;
@@ -270,7 +272,8 @@ void vm_load(struct vm *vm)
 	static const u32 leaves[] = { 0, 1, 7, 0x80000000, 0x80000001, 0x80000008, 0x8000001f };
 	u8 page[PAGE] __attribute__((aligned(PAGE)));
 
-	must_update("the program", vm, G_IMAGE, guest_image, guest_image_end - guest_image, KVM_SEV_SNP_PAGE_TYPE_NORMAL);
+	must_update("the program", vm, G_IMAGE, guest_image, guest_image_end - guest_image,
+		    KVM_SEV_SNP_PAGE_TYPE_NORMAL);
 	load_tables(vm);
 	must_update("the secrets", vm, G_SECRETS, page, PAGE, KVM_SEV_SNP_PAGE_TYPE_SECRETS);
 	for (u64 i = 0; i < ARRAY_SIZE(leaves); i++)
@@ -284,8 +287,8 @@ void vm_load(struct vm *vm)
 static struct segment as_vmsa(const struct kvm_segment *s)
 {
 	return (struct segment){
-		s->selector, s->type | s->s << 4 | s->dpl << 5 | s->present << 7 | s->avl << 8 | s->l << 9 | s->db << 10 |
-		s->g << 11, s->limit, s->base,
+		s->selector, s->type | s->s << 4 | s->dpl << 5 | s->present << 7 | s->avl << 8 | s->l << 9 |
+		s->db << 10 | s->g << 11, s->limit, s->base,
 	};
 }
 
