@@ -194,6 +194,9 @@ static bool handle_ucall(struct kvm_vcpu *vcpu)
 	}
 }
 
+/* A kernel with a part of the series only may not. */
+static bool can_pre_fault;
+
 /* Has memory mapped that may be about to go, or never was there. */
 static void pre_fault(struct rng *r)
 {
@@ -222,7 +225,7 @@ static void *vcpu_thread(void *arg)
 	run = self->vcpu->run;
 	for (runs = 0; more; runs++) {
 		r = rng_of_op(seed, 2000 + self->number, runs);
-		if (!draw(&r, 16)) {
+		if (!draw(&r, 16) && can_pre_fault) {
 			self->doing = "KVM_PRE_FAULT_MEMORY";
 			pre_fault(&r);
 		}
@@ -555,7 +558,8 @@ static bool is_complete(void)
 		if (!READ_ONCE(shared->rounds[i]))
 			return false;
 	for (i = 0; i < NR_COUNTS; i++)
-		if (i != MEMORY_FAULTS && i != MMIOS && !READ_ONCE(counts[i]))
+		if (i != MEMORY_FAULTS && i != MMIOS && (i != PRE_FAULTS || can_pre_fault) &&
+		    !READ_ONCE(counts[i]))
 			return false;
 	return true;
 }
@@ -676,6 +680,7 @@ int main(int argc, char *argv[])
 
 	TEST_REQUIRE(kvm_check_cap(KVM_CAP_VM_TYPES) & BIT(VM_TYPE));
 	TEST_REQUIRE(kvm_has_cap(KVM_CAP_EXIT_HYPERCALL));
+	can_pre_fault = kvm_has_cap(KVM_CAP_PRE_FAULT_MEMORY);
 
 	atexit(at_exit);
 	slowness = measure_slowness();

@@ -154,7 +154,10 @@ TEST("psp.snp_init_ex.snp_not_enabled")
 {
 	struct snp_init_ex i = { .init_rmp = 1 };
 
-	NE(CMD(SNP_INIT_EX, i), SUCCESS);
+	/* So that it is not the IOMMU that firmware minds */
+	iommu_enable();
+	EQ(CMD(SNP_INIT_EX, i), INVALID_CONFIG);
+	iommu_disable();
 	EQ(snp_status().state, 0);
 }
 TEST("psp.snp_init_ex.iommu_off")
@@ -181,7 +184,13 @@ TEST("psp.snp_init_ex.reserved")
 
 	EQ(CMD(SNP_INIT_EX, i), INVALID_PARAM);
 }
-TEST("psp.snp_init_ex") { psp_snp_init(); }
+/* The host has the table in its TLB: what firmware takes is gone for all that. */
+TEST("psp.snp_init_ex")
+{
+	RUNS(wr64(rmp_end() - 7, 0));
+	psp_snp_init();
+	FAULTS(wr64(rmp_end() - 7, 0), PF, PF_P | PF_W | PF_RMP);
+}
 TEST("psp.snp_init_ex.status") { struct snp_status s = snp_status(); EQ(s.state, 1); EQ(s.rmp_initialized & 1, 1); EQ(s.guests, 0); }
 TEST("psp.snp_init_ex.twice") { struct snp_init_ex i = { .init_rmp = 1 }; EQ(CMD(SNP_INIT_EX, i), INVALID_PLATFORM_STATE); }
 /* The table belongs to firmware from then on. */
@@ -246,6 +255,10 @@ TEST("psp.activate")
 	u64 gctx = active(&asid);
 
 	EQ(guest_status(gctx).asid, asid);
+}
+TEST("psp.activate.before_launch_start")
+{
+	EQ(activate(context(), next_asid()), INVALID_GUEST_STATE);
 }
 TEST("psp.activate.asid_0") { EQ(activate(launching(POLICY), 0), INVALID_ASID); }
 TEST("psp.activate.asid_of_sev") { EQ(activate(launching(POLICY), cpuid(0x8000001f).edx), INVALID_ASID); }
@@ -386,6 +399,12 @@ TEST("psp.decommission.asid_needs_flush")
 
 TEST("psp.reclaim.firmware_page") { u64 p = firmware_page(); EQ(reclaim(p), SUCCESS); STATE_IS(p, "reclaim"); OK(rmpupdate(p, HYPERVISOR)); }
 TEST("psp.reclaim.pre_guest_page") { u64 p = pre_guest(next_asid(), 0x1000); EQ(reclaim(p), SUCCESS); STATE_IS(p, "reclaim"); }
+/* The table is firmware's for good. */
+TEST("psp.reclaim.rmp")
+{
+	EQ(reclaim(rmp_base() | rmp(rmp_base()).large), INVALID_PAGE_STATE);
+	STATE_IS(rmp_base(), "firmware");
+}
 TEST("psp.reclaim.hypervisor_page") { EQ(reclaim(alloc_page()), INVALID_PAGE_STATE); }
 TEST("psp.reclaim.context_page") { EQ(reclaim(context()), INVALID_PAGE_STATE); }
 TEST("psp.reclaim.guest_page") { u64 p = alloc_page(); OK(rmpupdate(p, GUEST(1, 0))); EQ(reclaim(p), INVALID_PAGE_STATE); }
@@ -421,6 +440,36 @@ TEST("psp.unsmash.pages_do_not_follow_each_other")
 						 .gpa = 0x40000000 + (i ^ 1) * PAGE)));
 	NE(CMD(SNP_PAGE_UNSMASH, a), SUCCESS);
 	EQ(rmp(p).large, 0);
+}
+/* From the beginning of 2 MiB, and with no page twice, but two have changed places */
+TEST("psp.unsmash.two_pages_swapped")
+{
+	u64 p = alloc_large();
+	struct snp_address a = { p };
+
+	for (u64 i = 0; i < 512; i++) {
+		struct rmp_state s = { .assigned = 1, .immutable = 1, .asid = 7 };
+
+		s.gpa = 0x40000000 + (i == 5 ? 6 : i == 6 ? 5 : i) * PAGE;
+		OK(rmpupdate(p + i * PAGE, s));
+	}
+	EQ(CMD(SNP_PAGE_UNSMASH, a), INVALID_PAGE_STATE);
+	EQ(rmp(p).large, 0);
+}
+TEST("psp.unsmash.page_of_other_guest")
+{
+	u64 p = alloc_large();
+	struct snp_address a = { p };
+
+	for (u64 i = 0; i < 512; i++) {
+		struct rmp_state s = { .assigned = 1, .immutable = 1, .asid = i == 300 ? 8 : 7 };
+
+		s.gpa = 0x40000000 + i * PAGE;
+		OK(rmpupdate(p + i * PAGE, s));
+	}
+	EQ(CMD(SNP_PAGE_UNSMASH, a), INVALID_PAGE_OWNER);
+	EQ(rmp(p).large, 0);
+	EQ(rmp(p + 300 * PAGE).asid, 8);
 }
 TEST("psp.unsmash.guest_pages")
 {

@@ -121,6 +121,34 @@ static void perform(struct command *c)
 		c->more[0] = d;
 		c->more[1] = b;
 		break;
+	case G_READ_WRITE:
+		rd64(a);
+		wr64(a, b);
+		break;
+	case G_READ_CALL:
+		rd64(a);
+		((void (*)(void))a)();
+		break;
+	case G_RMPUPDATE:
+		SNP_INSN("0xf2, 0x0f, 0x01, 0xfe", : "=r"(c->flags), "+a"(a) : "c"(b));
+		break;
+	case G_PSMASH:
+		SNP_INSN("0xf3, 0x0f, 0x01, 0xff", : "=r"(c->flags), "+a"(a) :);
+		break;
+	/* No exit, which might flush a TLB, is between the two accesses. */
+	case G_RESCIND:
+		rd8(a);
+		d = a;
+		SNP_INSN("0xf2, 0x0f, 0x01, 0xff", : "=r"(c->flags), "+a"(d) : "c"(0), "d"(0));
+		value = rd8(a);
+		break;
+	case G_MAKE_VMSA:
+		wr8(a, 1);
+		d = a;
+		SNP_INSN("0xf3, 0x0f, 0x01, 0xfe", : "=r"(c->flags), "+a"(d) : "c"(0), "d"(b));
+		wr8(a, 2);
+		value = d;
+		break;
 	case G_CPUID:
 		asm volatile("cpuid" : "=a"(eax), "=b"(ebx), "=c"(ecx), "=d"(edx) : "a"(a), "c"(0));
 		value = eax;

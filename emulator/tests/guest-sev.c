@@ -53,6 +53,29 @@ TEST("guest.sev.state_is_visible")
 	EQ(s->cr3, G_TABLES | PTE_C);
 }
 
+/* The bytes of the instruction, as the guest sees them, for who emulates MMIO. APM volume 2, 15.8.4 */
+static struct vmcb_control *npf_of_data(struct vp *vp)
+{
+	struct vmcb_control *c = &vp->cpu.vmcb->control;
+
+	memset((void *)&c->bytes_fetched, 0xee, 1 + sizeof(c->bytes));
+	NPF(run1(vp, G_READ, G_TEST + 13 * PAGE), G_TEST + 13 * PAGE,
+	    PF_U | NPF_FINAL | (vp->vm->kind == PLAIN ? 0 : NPF_ENC));
+	return c;
+}
+static void bytes_are_the_programs(struct vp *vp)
+{
+	struct vmcb_control *c = npf_of_data(vp);
+	u64 rip = ((struct vmcb_save *)&vp->cpu.vmcb->save)->rip;
+
+	/* The guest has the program where the host has what it was launched from. */
+	EQ(c->bytes_fetched, sizeof(c->bytes));
+	OK(memcmp((void *)c->bytes, (void *)rip, sizeof(c->bytes)));
+}
+TEST("guest.plain.npf_has_instruction") { bytes_are_the_programs(vm_start(PLAIN)); }
+TEST("guest.sev.npf_has_instruction") { bytes_are_the_programs(sev()); }
+TEST("guest.es.npf_keeps_instruction") { EQ(npf_of_data(es())->bytes_fetched, 0); }
+
 TEST("guest.es.runs") { es(); }
 TEST("guest.es.status_msr") { EQ(DO(es(), G_RDMSR, SEV_STATUS, 0, 0), 3); }
 TEST("guest.es.status_msr_never_exits")
@@ -271,4 +294,46 @@ TEST("guest.sev.invalid_asid_of_es")
 	EQ(svm_run(v), EXIT_INVALID);
 	v->vmcb->control.asid = sev()->vm->asid;
 	DO(sev(), G_NOTHING, 0, 0, 0);
+}
+
+/*
+ * Of two processors that enter one VMSA at the same moment, one is refused.
+ * That one ends the other, which would not do so by itself.
+ */
+static struct vcpu twin;
+static volatile u32 meet;
+
+static u64 enter(struct vcpu *v, volatile struct command *m)
+{
+	u64 exit;
+
+	for (__atomic_add_fetch(&meet, 1, __ATOMIC_SEQ_CST); meet < 2;)
+		pause();
+	exit = svm_run(v);
+	if (exit == EXIT_INVALID)
+		m->stop = 1;
+	return exit;
+}
+static void enter_twin(void *m) { enter(&twin, m); }
+TEST("guest.es.vmsa_is_entered_by_one")
+{
+	struct vp *vp = es();
+	volatile struct command *m = vp->command;
+
+	if (vp->busy)
+		give_up(vp);
+	vm_private(vp, G_TEST + 14 * PAGE);
+	twin.vmcb = (struct vmcb *)alloc_page();
+	for (int i = 0; i < 2000; i++) {
+		u64 before = m->done, exit;
+
+		memcpy(twin.vmcb, vp->cpu.vmcb, PAGE);
+		*m = (struct command){ .op = G_SPIN, .arg = { G_TEST + 14 * PAGE }, .done = before };
+		meet = 0;
+		ap_run(enter_twin, (void *)m);
+		exit = enter(&vp->cpu, m);
+		ap_wait();
+		EQ(m->done, before + 1);
+		EQ((exit == EXIT_INVALID) + (twin.vmcb->control.exit_code == EXIT_INVALID), 1);
+	}
 }

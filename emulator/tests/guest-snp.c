@@ -23,6 +23,21 @@ TEST("guest.snp.status_msr") { EQ(DO(snp(), G_RDMSR, SEV_STATUS, 0, 0) & 7, 7); 
 TEST("guest.snp.vc.cpuid") { GUEST_FAULTS(run0(snp(), G_CPUID), VC, 0x72); }
 TEST("guest.snp.vc.in") { GUEST_FAULTS(run1(snp(), G_IN, 0x80), VC, 0x7b); }
 TEST("guest.snp.vc.out") { GUEST_FAULTS(run2(snp(), G_OUT, 0x80, 0), VC, 0x7b); }
+/* The table is the host's: a guest has no such instructions. */
+TEST("guest.snp.ud.rmpupdate")
+{
+	u64 pa = alloc_page();
+
+	GUEST_FAULTS(run2(snp(), G_RMPUPDATE, pa, G_EXCHANGE), UD, 0);
+	GUEST_FAULTS(run2(vm_start(PLAIN), G_RMPUPDATE, pa, G_EXCHANGE), UD, 0);
+}
+TEST("guest.snp.ud.psmash")
+{
+	u64 pa = alloc_large();
+
+	GUEST_FAULTS(run1(snp(), G_PSMASH, pa), UD, 0);
+	GUEST_FAULTS(run1(vm_start(PLAIN), G_PSMASH, pa), UD, 0);
+}
 TEST("guest.snp.vmgexit_ghcb_msr")
 {
 	struct vmcb_control *c = &snp()->cpu.vmcb->control;
@@ -239,6 +254,24 @@ TEST("guest.snp.shared.fetch_of_hypervisor_page")
 	memset((void *)pa, 0xc3, 16);
 	NPF(run1(snp(), G_CALL, SHARED(gpa)), gpa, NPF_FETCH | PF_RMP | NPF_ENC);
 }
+/* Also where a read has just been. */
+TEST("guest.snp.shared.fetch_after_read")
+{
+	u64 gpa = next_gpa(), pa = vm_share(snp()->vm, gpa);
+
+	memset((void *)pa, 0xc3, 16);
+	NPF(run1(snp(), G_READ_CALL, SHARED(gpa)), gpa, NPF_FETCH | PF_RMP | NPF_ENC);
+}
+TEST("guest.snp.shared.write_after_read_of_private_page")
+{
+	u64 gpa = next_gpa(), pa = vm_share(snp()->vm, gpa);
+
+	/* All page tables know it as dirty: what keeps a write from it is the entry alone. */
+	DO(snp(), G_WRITE, SHARED(gpa), 0, 0);
+	OK(rmpupdate(pa, GUEST(snp()->vm->asid, gpa)));
+	NPF(run2(snp(), G_READ_WRITE, SHARED(gpa), 1), gpa, NPF_WRITE | PF_RMP);
+	EQ(rd64(pa), 0);
+}
 TEST("guest.snp.shared.fetch_of_private_page")
 {
 	u64 gpa = next_gpa();
@@ -321,7 +354,7 @@ TEST("guest.snp.tlb.page_taken_from_running_guest")
 	r = rmpupdate(pa, HYPERVISOR);
 	first = rd64(pa);
 	/* Its next write ends it */
-	for (u64 start = rdtsc(); !ap_done() && rdtsc() - start < GIGA;)
+	for (u64 start = rdtsc(); !ap_done() && rdtsc() - start < 10 * GIGA;)
 		pause();
 	m->stop = 1;
 	ap_wait();
@@ -345,6 +378,31 @@ TEST("guest.snp.tlb.without_flush_by_host")
 		OK(DO(snp(), G_PVALIDATE, gpa, 0, 1));
 	}
 	snp()->cpu.vmcb->control.tlb_control = 1;
+}
+
+/* So with PSMASH: a mapping of 2 MiB is too large for the entries that there are now. */
+TEST("guest.snp.tlb.page_smashed_under_running_guest")
+{
+	struct vp *vp = snp();
+	u64 pa = vm_give_large(vp->vm, G_LARGE);
+	volatile struct command *m = vp->command;
+	u32 r;
+
+	OK(DO(vp, G_PVALIDATE, G_LARGE, 1, 1));
+	DO(vp, G_WRITE, G_LARGE, 0, 0);
+	*m = (struct command){ .op = G_SPIN, .arg = { G_LARGE + 0x100 }, .done = m->done };
+	ap_run(run_vp, vp);
+	while (m->counter < 100 && !ap_done())
+		pause();
+	r = psmash(pa);
+	for (u64 start = rdtsc(); !ap_done() && rdtsc() - start < 10 * GIGA;)
+		pause();
+	m->stop = 1;
+	ap_wait();
+	vp->busy = true;
+	OK(r);
+	EQ(vp->cpu.vmcb->control.exit_code, EXIT_NPF);
+	TRUE(vp->cpu.vmcb->control.exit_info1 & PF_RMP);
 }
 
 /* Pages in use by the processor */
@@ -399,12 +457,22 @@ static u64 run_with_vmsa(u64 vmsa)
 	v.vmcb->control.event_inject = 0;
 	return svm_run(&v);
 }
+/* A page of the guest's with the state of a processor in it, but no VMSA yet */
+static u64 state_page(u64 gpa, u64 features)
+{
+	struct vp *vp = snp();
+	struct vmcb_save *s = (struct vmcb_save *)vm_spa(vp->vm, G_EXCHANGE);
+	u64 pa = vm_private(vp, gpa);
+
+	memset(s, 0, PAGE);
+	long_mode(s, G_TABLES | PTE_C, G_COMMANDS, G_COMMANDS);
+	s->sev_features = features;
+	DO(vp, G_COPY, gpa, G_EXCHANGE, PAGE);
+	return pa;
+}
 TEST("guest.snp.vmrun.vmsa_is_a_guest_page")
 {
-	u64 gpa = next_gpa(), pa;
-
-	pa = vm_private(snp(), gpa);
-	EQ(run_with_vmsa(pa), EXIT_INVALID);
+	EQ(run_with_vmsa(state_page(next_gpa(), SEV_FEATURE_SNP)), EXIT_INVALID);
 }
 TEST("guest.snp.vmrun.vmsa_of_other_asid")
 {
@@ -417,19 +485,69 @@ TEST("guest.snp.vmrun.vmsa_of_other_asid")
 TEST("guest.snp.vmrun.vmsa_taken_back")
 {
 	/* Another processor's, made by the guest and then unmade */
-	u64 gpa = next_gpa(), pa = vm_private(snp(), gpa);
+	u64 gpa = next_gpa(), pa = state_page(gpa, SEV_FEATURE_SNP);
 
 	OK(DO(snp(), G_RMPADJUST, gpa, 0, BIT(16) | 1));
 	OK(DO(snp(), G_RMPADJUST, gpa, 0, 1));
 	EQ(run_with_vmsa(pa), EXIT_INVALID);
+}
+/* A VMSA of the guest's own making that asks for something */
+static u64 run_with_features(u64 features)
+{
+	u64 gpa = next_gpa(), pa = state_page(gpa, features);
+
+	OK(DO(snp(), G_RMPADJUST, gpa, 0, BIT(16) | 1));
+	return run_with_vmsa(pa);
+}
+TEST("guest.snp.vmrun.features")
+{
+	/* Vouches for the state of the others: it gets as far as its first instruction. */
+	EQ(run_with_features(SEV_FEATURE_SNP), EXIT_NPF);
+	for (u64 bit = 1; bit < 64; bit++)
+		if (bit < 16 || bit == 63)
+			EQ(run_with_features(SEV_FEATURE_SNP | BIT(bit)), EXIT_INVALID);
+}
+TEST("guest.snp.vmrun.vmsa_without_snp_feature") { EQ(run_with_features(0), EXIT_INVALID); }
+/* Without its key, that is after DECOMMISSION, a guest does not run. */
+TEST("guest.snp.vmrun.decommissioned")
+{
+	struct vm *vm = vm_new(SNP);
+	struct snp_address a;
+	struct vp *vp;
+
+	vm_launch_start(vm, POLICY);
+	vp = vm_launch_finish(vm);
+	EQ(vp_run(vp), EXIT_VMGEXIT);
+	a.address = vm->gctx;
+	OK(psp_command(SNP_DECOMMISSION, &a, sizeof(a)));
+	EQ(vp_run(vp), EXIT_INVALID);
 }
 TEST("guest.snp.vmrun.vmcb_is_a_guest_page")
 {
 	struct vcpu v = { .vmcb = (struct vmcb *)alloc_page() };
 
 	memcpy(v.vmcb, snp()->cpu.vmcb, PAGE);
+	v.vmcb->control.exit_code = 0x1234;
 	OK(rmpupdate((u64)v.vmcb, GUEST(1, 0)));
 	FAULTS(svm_run(&v), GP, 0);
+	/* It was VMRUN that did not want it, and not what comes after an exit. */
+	EQ(v.vmcb->control.exit_code, 0x1234);
+}
+/* The page was the host's when the register was set. */
+TEST("guest.snp.vmrun.hsave_is_a_guest_page")
+{
+	u64 old, pa = alloc_page();
+	struct vp *vp = snp();
+	u64 exit_code = vp->cpu.vmcb->control.exit_code = 0x1234;
+
+	old = rdmsr(VM_HSAVE_PA);
+	wrmsr(VM_HSAVE_PA, pa);
+	OK(rmpupdate(pa, GUEST(1, 0)));
+	CATCH(svm_run(&vp->cpu));
+	EQ(this_cpu()->fault.vector, GP);
+	wrmsr(VM_HSAVE_PA, old);
+	EQ(vp->cpu.vmcb->control.exit_code, exit_code);
+	TRUE(all_bytes((void *)pa, 0, PAGE));
 }
 TEST("guest.snp.vmrun.immutable_vmsa")
 {

@@ -46,6 +46,12 @@ enum op {
 	G_PVALIDATE,		/* (address, size, validate): EAX */
 	G_RMPADJUST,		/* (address, size, attributes): EAX */
 	G_RMPQUERY,		/* (address, VMPL): EAX, more: RDX, RCX */
+	G_READ_WRITE,		/* (address, value): one after the other, without an exit */
+	G_READ_CALL,		/* (address) */
+	G_RMPUPDATE,		/* (address, of the new state) */
+	G_PSMASH,		/* (address) */
+	G_RESCIND,		/* (address): a read, PVALIDATE to not validated, a read */
+	G_MAKE_VMSA,		/* (address, attributes): a write, RMPADJUST, a write */
 	G_CPUID,		/* (leaf): EAX, more: EBX, ECX */
 	G_RDMSR,		/* (number) */
 	G_WRMSR,		/* (number, value) */

@@ -389,6 +389,47 @@ static void init_page_tables(void)
 	flush_tlb();
 }
 
+/* PCI */
+
+#define PCI_ADDRESS	0xcf8
+#define PCI_DATA	0xcfc
+#define PCI_COMMAND	0x04
+#define PCI_BARS	0x10
+
+u32 pci_read(u32 function, u32 offset)
+{
+	outl(PCI_ADDRESS, 0x80000000 | function << 8 | offset);
+	return inl(PCI_DATA);
+}
+
+u32 pci_find(u16 vendor, u16 device)
+{
+	for (u32 f = 0; f < 0x10000; f++) {
+		u32 id = pci_read(f, 0);
+
+		if (id == (vendor | (u32)device << 16))
+			return f;
+		if (!(f & 7) && id == ~0U)
+			f |= 7;
+	}
+	return NO_FUNCTION;
+}
+
+u64 pci_enable(u32 function, u32 bar)
+{
+	u32 offset = PCI_BARS + 4 * bar;
+	u64 base = pci_read(function, offset);
+
+	if ((base & 6) == 4)
+		base |= (u64)pci_read(function, offset + 4) << 32;
+	base &= ~0xfUL;
+	if (!base || base >= 4 * GIGA)
+		fail("BAR %u of function %x is at %lx", bar, function, base);
+	/* Memory, bus master; not what is in the status beside it, where ones clear */
+	outl(PCI_DATA, (pci_read(function, PCI_COMMAND) & 0xffff) | 6);
+	return base;
+}
+
 /* The second processor */
 
 static void (*volatile ap_fn)(void *);

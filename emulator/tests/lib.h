@@ -146,6 +146,13 @@ void map_table(u64 va, u64 table, u64 flags);
 void flush_tlb(void);
 u64 page_tables(void);
 
+/* PCI: bus, device and function in one number, as the requests of devices have them */
+#define NO_FUNCTION	~0U
+u32 pci_find(u16 vendor, u16 device);
+u32 pci_read(u32 function, u32 offset);
+/* Lets it answer, and access memory by itself; where a memory BAR is */
+u64 pci_enable(u32 function, u32 bar);
+
 /* The second processor runs fn(arg); ap_wait() until it is done. */
 void ap_run(void (*fn)(void *), void *arg);
 void ap_wait(void);
@@ -176,12 +183,18 @@ struct regs {
 	u32 eax, ebx, ecx, edx;
 };
 
-static inline struct regs cpuid(u32 leaf)
+static inline struct regs cpuid_part(u32 leaf, u32 part)
 {
 	struct regs r;
 
-	asm volatile("cpuid" : "=a"(r.eax), "=b"(r.ebx), "=c"(r.ecx), "=d"(r.edx) : "a"(leaf), "c"(0));
+	asm volatile("cpuid"
+		     : "=a"(r.eax), "=b"(r.ebx), "=c"(r.ecx), "=d"(r.edx) : "a"(leaf), "c"(part));
 	return r;
+}
+
+static inline struct regs cpuid(u32 leaf)
+{
+	return cpuid_part(leaf, 0);
 }
 
 void *memcpy(void *to, const void *from, size_t n);

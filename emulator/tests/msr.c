@@ -57,6 +57,11 @@ TEST("msr.rmp.writable_before_enable")
 	EQ(rmp_base(), base);
 }
 TEST("msr.sev_status.host_is_0") { EQ(rdmsr(SEV_STATUS), 0); }
+TEST("msr.sev_status.cannot_be_written") { FAULTS(wrmsr(SEV_STATUS, 0), GP, 0); }
+TEST("msr.syscfg.mem_enc_stays_before_enable")
+{
+	TRUE(after_write(SYSCFG, rdmsr(SYSCFG) & ~SYSCFG_MEM_ENC) & SYSCFG_MEM_ENC);
+}
 TEST("msr.ghcb.not_in_host") { FAULTS(rdmsr(GHCB_MSR), GP, 0); FAULTS(wrmsr(GHCB_MSR, 0), GP, 0); }
 TEST("msr.vm_page_flush.writable") { RUNS(wrmsr(VM_PAGE_FLUSH, alloc_page() | 1)); }
 

@@ -91,6 +91,15 @@ TEST("psmash.badaddr.twice")
 	OK(psmash(p));
 	EQ(psmash(p), FAIL_BADADDR);
 }
+/* A page that is no guest's: firmware has given it back, and RMPUPDATE is to be next. */
+TEST("psmash.permission.no_asid")
+{
+	u64 p = alloc_large();
+
+	OK(rmpupdate(p, STATE(.assigned = 1, .large = 1)));
+	EQ(psmash(p), FAIL_PERMISSION);
+	EQ(rmp(p).large, 1);
+}
 TEST("psmash.permission.immutable")
 {
 	u64 p = alloc_large();

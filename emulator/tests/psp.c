@@ -18,32 +18,24 @@ void iommu_enable(void)
 	IOMMU_CONTROL |= 1;
 }
 
+void iommu_disable(void)
+{
+	IOMMU_CONTROL &= ~1UL;
+}
+
 /* After SNP_INIT, pages that the old commands write must be firmware's. */
 static bool snp_initialized, sev_initialized;
 
-static u32 config(u32 function, u32 offset)
-{
-	outl(0xcf8, 0x80000000 | function << 8 | offset);
-	return inl(0xcfc);
-}
-
-/* Bus, device and function of the secure processor, or ~0 */
 static u32 find(void)
 {
-	for (u32 f = 0; f < 0x10000; f++) {
-		u32 id = config(f, 0);
+	u32 f = pci_find(0x1022, 0x1486);
 
-		if (id == 0x14861022 || id == 0x14ca1022)
-			return f;
-		if (!(f & 7) && id == ~0U)
-			f |= 7;
-	}
-	return ~0U;
+	return f == NO_FUNCTION ? pci_find(0x1022, 0x14ca) : f;
 }
 
 bool psp_present(void)
 {
-	return find() != ~0U;
+	return find() != NO_FUNCTION;
 }
 
 volatile u32 *psp_register(u32 offset)
@@ -53,17 +45,9 @@ volatile u32 *psp_register(u32 offset)
 	if (!bar) {
 		u32 f = find();
 
-		if (f == ~0U)
+		if (f == NO_FUNCTION)
 			fail("there is no secure processor on the PCI bus");
-		bar = config(f, 0x18);
-		if ((bar & 6) == 4)
-			bar |= (u64)config(f, 0x1c) << 32;
-		bar &= ~0xfUL;
-		if (!bar || bar >= 4 * GIGA)
-			fail("BAR 2 of the secure processor is at %lx", bar);
-		/* Memory, bus master */
-		outl(0xcf8, 0x80000000 | f << 8 | 4);
-		outl(0xcfc, (config(f, 4) & 0xffff) | 6);
+		bar = pci_enable(f, 2);
 	}
 	return (volatile u32 *)(bar + offset);
 }

@@ -115,5 +115,6 @@ void reclaimed(u64 pa);
 
 /* SNP_INIT_EX needs the IOMMU on. */
 void iommu_enable(void);
+void iommu_disable(void);
 
 #endif

@@ -79,6 +79,37 @@ TEST("pvalidate.rescind")
 	EQ(rmp(vm_spa(snp()->vm, gpa)).validated, 0);
 	GUEST_FAULTS(run1(snp(), G_READ, gpa), VC, NOT_VALIDATED);
 }
+/* The guest's own TLB forgets the page, too: nobody leaves the guest meanwhile. */
+TEST("pvalidate.rescind_is_seen_at_once")
+{
+	u64 gpa = fresh();
+
+	OK(DO(snp(), G_PVALIDATE, gpa, 0, 1));
+	DO(snp(), G_WRITE, gpa, 1, 0);
+	GUEST_FAULTS(run1(snp(), G_RESCIND, gpa), VC, NOT_VALIDATED);
+	EQ(rmp(vm_spa(snp()->vm, gpa)).validated, 0);
+}
+/*
+ * A page that is validated anew is VMPL 0's alone, and no VMSA. The APM says so
+ * of RMPUPDATE; that it holds when the guest itself takes validation back and
+ * gives it again is this emulator's reading.
+ */
+TEST("pvalidate.resets_permissions")
+{
+	u64 gpa = fresh();
+	struct result r;
+
+	OK(DO(snp(), G_PVALIDATE, gpa, 0, 1));
+	OK(DO(snp(), G_RMPADJUST, gpa, 0, BIT(16) | 0xf00 | 1));
+	r = run(snp(), G_RMPQUERY, gpa, 1, 0);
+	OK(done(__LINE__, "RMPQUERY", r));
+	EQ(r.more[0], BIT(16) | 0xf00 | 1);
+	OK(DO(snp(), G_PVALIDATE, gpa, 0, 0));
+	OK(DO(snp(), G_PVALIDATE, gpa, 0, 1));
+	r = run(snp(), G_RMPQUERY, gpa, 1, 0);
+	OK(done(__LINE__, "RMPQUERY", r));
+	EQ(r.more[0], 1);
+}
 /* RMPUPDATE takes back what the guest said of the page: it sees that it was moved. */
 TEST("pvalidate.rmpupdate_clears")
 {
@@ -98,6 +129,32 @@ TEST("pvalidate.other_page_behind_gpa")
 	vm_give(snp()->vm, gpa);
 	GUEST_FAULTS(run1(snp(), G_READ, gpa), VC, NOT_VALIDATED);
 }
+/*
+ * FAIL_INPUT is for 2 MiB pages that are not aligned. Of one of 4 KiB, the APM
+ * names no alignment, and any address in it names the page.
+ */
+TEST("pvalidate.address_inside_page")
+{
+	u64 gpa = fresh();
+	struct result r = PVALIDATE(snp(), gpa + 0x123, 0, 1);
+
+	OK(done(__LINE__, "PVALIDATE", r));
+	EQ(r.carry, 0);
+	EQ(rmp(vm_spa(snp()->vm, gpa)).validated, 1);
+	DO(snp(), G_WRITE, gpa, 1, 0);
+	OK(DO(snp(), G_PVALIDATE, gpa + PAGE - 1, 0, 0));
+	EQ(rmp(vm_spa(snp()->vm, gpa)).validated, 0);
+}
+/* Its neighbour is another page, even if an access there would touch both. */
+TEST("pvalidate.address_at_end_of_page")
+{
+	u64 gpa = fresh(), next = fresh();
+
+	EQ(next, gpa + PAGE);
+	OK(DO(snp(), G_PVALIDATE, gpa + PAGE - 1, 0, 1));
+	EQ(rmp(vm_spa(snp()->vm, gpa)).validated, 1);
+	EQ(rmp(vm_spa(snp()->vm, next)).validated, 0);
+}
 TEST("pvalidate.input.2m_not_aligned")
 {
 	struct result r;
@@ -107,6 +164,14 @@ TEST("pvalidate.input.2m_not_aligned")
 	EQ(r.value, FAIL_INPUT);
 	EQ(r.flags & BIT(6), 0);
 }
+TEST("pvalidate.input.size")
+{
+	u64 pa = vm_give_large(snp()->vm, G_LARGE);
+
+	EQ(DO(snp(), G_PVALIDATE, G_LARGE, 2, 1), FAIL_INPUT);
+	EQ(DO(snp(), G_PVALIDATE, fresh(), 2, 1), FAIL_INPUT);
+	EQ(rmp(pa).validated, 0);
+}
 TEST("pvalidate.2m")
 {
 	u64 pa = vm_give_large(snp()->vm, G_LARGE);
@@ -114,7 +179,8 @@ TEST("pvalidate.2m")
 
 	OK(r.value);
 	EQ(r.carry, 0);
-	EQ(rmp(pa).validated, 1);
+	for (u64 i = 0; i < 512; i++)
+		EQ(rmp(pa + i * PAGE).validated, 1);
 	DO(snp(), G_WRITE, G_LARGE, 7, 0);
 	DO(snp(), G_WRITE, G_LARGE + LARGE - 8, 7, 0);
 	EQ(PVALIDATE(snp(), G_LARGE, 1, 1).carry, 1);
@@ -164,6 +230,27 @@ TEST("pvalidate.sizemismatch.2m_of_4k_entries")
 	EQ(DO(snp(), G_PVALIDATE, G_LARGE, 1, 1), FAIL_SIZEMISMATCH);
 	EQ(rmp(pa).validated, 0);
 }
+/* The same, but the host maps them in one piece */
+TEST("pvalidate.sizemismatch.4k_entries_mapped_by_2m")
+{
+	u64 pa = alloc_large();
+
+	for (u64 i = 0; i < 512; i++)
+		OK(rmpupdate(pa + i * PAGE, GUEST(snp()->vm->asid, G_LARGE + i * PAGE)));
+	vm_map(snp()->vm, G_LARGE, pa, 1);
+	EQ(DO(snp(), G_PVALIDATE, G_LARGE, 1, 1), FAIL_SIZEMISMATCH);
+	EQ(rmp(pa).validated, 0);
+}
+/* And the other way round */
+TEST("pvalidate.sizemismatch.2m_entry_mapped_by_4k")
+{
+	u64 pa = vm_give_large(snp()->vm, G_LARGE);
+
+	for (u64 i = 0; i < 512; i++)
+		vm_map(snp()->vm, G_LARGE + i * PAGE, pa + i * PAGE, 0);
+	EQ(DO(snp(), G_PVALIDATE, G_LARGE, 1, 1), FAIL_SIZEMISMATCH);
+	EQ(rmp(pa).validated, 0);
+}
 /* A page that is not this guest's is the host's affair */
 TEST("pvalidate.npf.hypervisor_page")
 {
@@ -175,6 +262,29 @@ TEST("pvalidate.npf.hypervisor_page")
 	EQ(r.exit, EXIT_NPF);
 	EQ(r.info1 & (PF_RMP | NPF_ENC), PF_RMP | NPF_ENC);
 	EQ(r.info2 & -PAGE, gpa);
+}
+/* Nor may it validate what is another's, or elsewhere, or still the firmware's */
+static void not_its_own(struct rmp_state state)
+{
+	u64 gpa = next_gpa(), pa = alloc_page();
+	struct result r;
+
+	snp();
+	if (state.gpa == 0)
+		state.gpa = gpa;
+	OK(rmpupdate(pa, state));
+	vm_map(snp()->vm, gpa, pa, 0);
+	r = PVALIDATE(snp(), gpa, 0, 1);
+	EQ(r.exit, EXIT_NPF);
+	EQ(r.info1 & (PF_RMP | NPF_ENC), PF_RMP | NPF_ENC);
+	EQ(r.info2 & -PAGE, gpa);
+	EQ(rmp(pa).validated, 0);
+}
+TEST("pvalidate.npf.page_of_other_asid") { not_its_own(GUEST(snp()->vm->asid + 1, 0)); }
+TEST("pvalidate.npf.page_of_other_gpa") { not_its_own(GUEST(snp()->vm->asid, G_TEST_SHARED)); }
+TEST("pvalidate.npf.immutable")
+{
+	not_its_own(STATE(.assigned = 1, .immutable = 1, .asid = snp()->vm->asid));
 }
 TEST("pvalidate.npf.not_mapped")
 {

@@ -51,6 +51,16 @@ TEST("rmpread.4k")
 	s.large &= 1;
 	OK(memcmp(&s, &want, sizeof(s)));
 }
+TEST("rmpread.largest_asid")
+{
+	struct rmp_state s, want = GUEST(cpuid(0x8000001f).ecx, 0x12345000);
+	u64 p = alloc_page();
+
+	NEEDED;
+	OK(rmpupdate(p, want));
+	OK(rmpread(p, &s));
+	EQ(s.asid, want.asid);
+}
 TEST("rmpread.2m")
 {
 	struct rmp_state s, want = GUEST_2M(5, 0x40000000);

@@ -157,6 +157,14 @@ TEST("rmpupdate.input.changes_nothing")
 	OK(rmpupdate(p, GUEST(5, 0x5000)));
 	UNCHANGED(p, EQ(rmpupdate(p, STATE(.asid = 1)), FAIL_INPUT));
 }
+/* The table's own pages are nobody's to give away. */
+TEST("rmpupdate.permission.table_itself")
+{
+	u64 first = rmp_base(), last = rmp_end() & -PAGE;
+
+	UNCHANGED(first, EQ(rmpupdate(first, GUEST(1, 0)), FAIL_PERMISSION));
+	UNCHANGED(last, EQ(rmpupdate(last, GUEST(1, 0)), FAIL_PERMISSION));
+}
 TEST("rmpupdate.last_page_of_table") { u32 r = rmpupdate(rmp_limit() - PAGE, HYPERVISOR); NE(r, FAIL_INPUT); }
 
 TEST("rmpupdate.permission.immutable_to_hypervisor")
