@@ -94,3 +94,16 @@ TEST("msr.syscfg.same_on_both_after")
 	ap_wait();
 	EQ(there, rdmsr(SYSCFG));
 }
+
+/* Not an exit, as of a VMRUN that fails */
+TEST("msr.cr3.reserved_bits")
+{
+	FAULTS(asm volatile("mov %0, %%cr3" :: "r"(page_tables() | BIT(60)) : "memory"), GP, 0);
+}
+TEST("msr.cr4.reserved_bits")
+{
+	u64 cr4;
+
+	asm volatile("mov %%cr4, %0" : "=r"(cr4));
+	FAULTS(asm volatile("mov %0, %%cr4" :: "r"(cr4 | BIT(30)) : "memory"), GP, 0);
+}
