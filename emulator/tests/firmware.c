@@ -417,57 +417,58 @@ TEST("psp.reclaim.size")
 	EQ(reclaim(p | 1), SUCCESS);
 	OK(rmpupdate(p, HYPERVISOR_2M));
 }
-TEST("psp.unsmash")
+/*
+ * 2 MiB of a guest's pages, each with an entry of its own. Two that follow each
+ * other may have changed places, and one may be another guest's; 0 for none.
+ */
+static u64 small_pages(u64 swapped, u64 foreign)
 {
 	u64 p = alloc_large();
+
+	for (u64 i = 0; i < 512; i++) {
+		u64 at = !swapped ? i : i == swapped ? i + 1 : i == swapped + 1 ? i - 1 : i;
+
+		OK(rmpupdate(p + i * PAGE, STATE(.assigned = 1, .immutable = 1,
+						 .asid = foreign && i == foreign ? 8 : 7,
+						 .gpa = 0x40000000 + at * PAGE)));
+	}
+	return p;
+}
+static u32 unsmash(u64 p)
+{
 	struct snp_address a = { p };
 
-	for (u64 i = 0; i < 512; i++)
-		OK(rmpupdate(p + i * PAGE, STATE(.assigned = 1, .immutable = 1, .asid = 7, .gpa = 0x40000000 + i * PAGE)));
-	EQ(CMD(SNP_PAGE_UNSMASH, a), SUCCESS);
+	return CMD(SNP_PAGE_UNSMASH, a);
+}
+TEST("psp.unsmash")
+{
+	u64 p = small_pages(0, 0);
+
+	EQ(unsmash(p), SUCCESS);
 	EQ(rmp(p).large, 1);
 	EQ(rmp(p).immutable, 1);
 	EQ(rmp(p).gfn, 0x40000);
 	EQ(rmp(p).asid, 7);
 }
-TEST("psp.unsmash.pages_do_not_follow_each_other")
-{
-	u64 p = alloc_large();
-	struct snp_address a = { p };
-
-	for (u64 i = 0; i < 512; i++)
-		OK(rmpupdate(p + i * PAGE, STATE(.assigned = 1, .immutable = 1, .asid = 7,
-						 .gpa = 0x40000000 + (i ^ 1) * PAGE)));
-	NE(CMD(SNP_PAGE_UNSMASH, a), SUCCESS);
-	EQ(rmp(p).large, 0);
-}
-/* From the beginning of 2 MiB, and with no page twice, but two have changed places */
 TEST("psp.unsmash.two_pages_swapped")
 {
-	u64 p = alloc_large();
-	struct snp_address a = { p };
+	u64 p = small_pages(5, 0);
 
-	for (u64 i = 0; i < 512; i++) {
-		struct rmp_state s = { .assigned = 1, .immutable = 1, .asid = 7 };
+	EQ(unsmash(p), INVALID_PAGE_STATE);
+	EQ(rmp(p).large, 0);
+}
+TEST("psp.unsmash.last_pages_swapped")
+{
+	u64 p = small_pages(510, 0);
 
-		s.gpa = 0x40000000 + (i == 5 ? 6 : i == 6 ? 5 : i) * PAGE;
-		OK(rmpupdate(p + i * PAGE, s));
-	}
-	EQ(CMD(SNP_PAGE_UNSMASH, a), INVALID_PAGE_STATE);
+	EQ(unsmash(p), INVALID_PAGE_STATE);
 	EQ(rmp(p).large, 0);
 }
 TEST("psp.unsmash.page_of_other_guest")
 {
-	u64 p = alloc_large();
-	struct snp_address a = { p };
+	u64 p = small_pages(0, 300);
 
-	for (u64 i = 0; i < 512; i++) {
-		struct rmp_state s = { .assigned = 1, .immutable = 1, .asid = i == 300 ? 8 : 7 };
-
-		s.gpa = 0x40000000 + i * PAGE;
-		OK(rmpupdate(p + i * PAGE, s));
-	}
-	EQ(CMD(SNP_PAGE_UNSMASH, a), INVALID_PAGE_OWNER);
+	EQ(unsmash(p), INVALID_PAGE_OWNER);
 	EQ(rmp(p).large, 0);
 	EQ(rmp(p + 300 * PAGE).asid, 8);
 }

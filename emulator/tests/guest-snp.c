@@ -339,26 +339,37 @@ TEST("guest.snp.size.shared_2m_with_private_page_in_it")
 /* What a guest's processor remembers ends with RMPUPDATE, whichever of the host's runs it. */
 static void run_vp(void *vp) { vp_run(vp); }
 
+/* On the second processor: writes there until the host tells it, or something else, to stop */
+static void start_spinning(struct vp *vp, u64 va)
+{
+	volatile struct command *m = vp->command;
+
+	*m = (struct command){ .op = G_SPIN, .arg = { va }, .done = m->done };
+	ap_run(run_vp, vp);
+	while (m->counter < 100 && !ap_done())
+		pause();
+}
+/* Its next write ends it; if that does not, the test is not to hang for it. */
+static void must_have_exited(struct vp *vp)
+{
+	for (u64 start = rdtsc(); !ap_done() && rdtsc() - start < 10 * GIGA;)
+		pause();
+	vp->command->stop = 1;
+	ap_wait();
+	vp->busy = true;
+}
+
 TEST("guest.snp.tlb.page_taken_from_running_guest")
 {
 	struct vp *vp = snp();
 	u64 gpa = next_gpa(), pa = vm_private(vp, gpa), first;
-	volatile struct command *m = vp->command;
 	u32 r;
 
 	DO(vp, G_WRITE, gpa, 0, 0);
-	*m = (struct command){ .op = G_SPIN, .arg = { gpa }, .done = m->done };
-	ap_run(run_vp, vp);
-	while (m->counter < 100 && !ap_done())
-		pause();
+	start_spinning(vp, gpa);
 	r = rmpupdate(pa, HYPERVISOR);
 	first = rd64(pa);
-	/* Its next write ends it */
-	for (u64 start = rdtsc(); !ap_done() && rdtsc() - start < 10 * GIGA;)
-		pause();
-	m->stop = 1;
-	ap_wait();
-	vp->busy = true;
+	must_have_exited(vp);
 	OK(r);
 	EQ(rd64(pa), first);
 	EQ(vp->cpu.vmcb->control.exit_code, EXIT_NPF);
@@ -385,21 +396,13 @@ TEST("guest.snp.tlb.page_smashed_under_running_guest")
 {
 	struct vp *vp = snp();
 	u64 pa = vm_give_large(vp->vm, G_LARGE);
-	volatile struct command *m = vp->command;
 	u32 r;
 
 	OK(DO(vp, G_PVALIDATE, G_LARGE, 1, 1));
 	DO(vp, G_WRITE, G_LARGE, 0, 0);
-	*m = (struct command){ .op = G_SPIN, .arg = { G_LARGE + 0x100 }, .done = m->done };
-	ap_run(run_vp, vp);
-	while (m->counter < 100 && !ap_done())
-		pause();
+	start_spinning(vp, G_LARGE + 0x100);
 	r = psmash(pa);
-	for (u64 start = rdtsc(); !ap_done() && rdtsc() - start < 10 * GIGA;)
-		pause();
-	m->stop = 1;
-	ap_wait();
-	vp->busy = true;
+	must_have_exited(vp);
 	OK(r);
 	EQ(vp->cpu.vmcb->control.exit_code, EXIT_NPF);
 	TRUE(vp->cpu.vmcb->control.exit_info1 & PF_RMP);
