@@ -635,6 +635,8 @@ static void *guest_addr(struct world *w, void *global)
 /* Returns 0 at an exit that is no error, or errno. */
 static int run_vcpu(struct kvm_vcpu *vcpu)
 {
+	/* As an earlier exit may have left it: not to be found there by who only gets an errno. */
+	vcpu->run->exit_reason = KVM_EXIT_MEMORY_FAULT;
 	return __vcpu_run(vcpu) ? errno : 0;
 }
 
