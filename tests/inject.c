@@ -17,17 +17,22 @@
  *
  * The ways to fail are
  *
- *   nth     the n-th call of the slab or the page allocator (fail-nth)
+ *   nth     the n-th call of the slab or the page allocator, or of what adds a
+ *           folio to the page cache (fail-nth)
  *   pages   the page allocator, from the n-th page on
  *   slab    the slab allocator, from about the n-th byte on
+ *   add     what adds a folio to the page cache, from the n-th on (fail_function)
  *
  * with n = 1, 2, 3 and so on until nothing fails, slab in steps that grow.  Where
  * each n takes a VM of its own, they grow for the others, too.
  *
  * Pages and slab are for what is tried a second time when it fails, as the page
- * cache does when it has no node.  In 6.1, fail_function cannot take their
- * place: its kprobes draw random numbers where an NMI could, of which lockdep
- * complains before it turns itself off.
+ * cache does when it has no node.  Add is for what the allocators never tell of:
+ * there are nodes and a memory cgroup between them and the page cache.
+ *
+ * fail_function has to be called by the function tracer.  Without, a breakpoint
+ * calls it, where the current task is not known, and where 6.1 draws its random
+ * numbers under a lock that an NMI must not take.
  */
 #include <ctype.h>
 #include <fcntl.h>
@@ -50,6 +55,8 @@
 #define DEBUGFS		"/sys/kernel/debug/"
 #define FAIL_SLAB	DEBUGFS "failslab/"
 #define FAIL_PAGES	DEBUGFS "fail_page_alloc/"
+#define FAIL_FUNCTION	DEBUGFS "fail_function/"
+#define ADD_FOLIO	"__filemap_add_folio"
 #define HUGE_SIZE	(2ul << 20)
 #define CGROUP		"/sys/fs/cgroup/inject"
 #define RCU_EXPEDITED	"/sys/kernel/rcu_expedited"
@@ -104,10 +111,11 @@ enum how {
 	NTH,
 	PAGES,
 	SLAB,
+	ADD,
 	NR_HOW,
 };
 
-static const char * const how_name[] = { "nth", "pages", "slab" };
+static const char * const how_name[] = { "nth", "pages", "slab", "add" };
 
 struct tally {
 	unsigned int fired, enomem, efault, other, absorbed;
@@ -177,6 +185,8 @@ enum {
 	SLAB_TIMES,
 	PAGES_SPACE,
 	PAGES_TIMES,
+	ADD_SPACE,
+	ADD_TIMES,
 	FAIL_NTH,
 	MAKE_IT_FAIL,
 	NR_KNOBS,
@@ -185,6 +195,7 @@ enum {
 static const char * const knob_path[] = {
 	FAIL_SLAB "space", FAIL_SLAB "times",
 	FAIL_PAGES "space", FAIL_PAGES "times",
+	FAIL_FUNCTION "space", FAIL_FUNCTION "times",
 	"/proc/thread-self/fail-nth", "/proc/thread-self/make-it-fail",
 };
 
@@ -399,10 +410,16 @@ static void init_injection(void)
 		{ "ignore-gfp-highmem", "N" }, { "min-order", "0" },
 		{ "probability", "100" }, {}
 	};
+	static const char * const function[][2] = {
+		{ "times", "0" }, { "verbose", "0" }, { "interval", "1" },
+		{ "task-filter", "Y" }, { "probability", "100" }, {}
+	};
+	char retval[32];
 	int i;
 
 	__TEST_REQUIRE(!access(FAIL_SLAB "probability", W_OK), "No CONFIG_FAILSLAB, or no debugfs");
 	__TEST_REQUIRE(!access(FAIL_PAGES "probability", W_OK), "No CONFIG_FAIL_PAGE_ALLOC");
+	__TEST_REQUIRE(!access(FAIL_FUNCTION "inject", W_OK), "No CONFIG_FAIL_FUNCTION");
 	for (i = 0; i < NR_KNOBS; i++) {
 		knob_fd[i] = open(knob_path[i], O_RDWR);
 		__TEST_REQUIRE(knob_fd[i] >= 0, "No %s, errno %d", knob_path[i], errno);
@@ -410,6 +427,11 @@ static void init_injection(void)
 
 	init_attr(FAIL_SLAB, slab);
 	init_attr(FAIL_PAGES, pages);
+
+	init_attr(FAIL_FUNCTION, function);
+	write_text(FAIL_FUNCTION "inject", ADD_FOLIO);
+	snprintf(retval, sizeof(retval), "0x%lx", (long)-ENOMEM);
+	write_text(FAIL_FUNCTION ADD_FOLIO "/retval", retval);
 
 	/* A VM's life has many grace periods, and here are hundreds of VMs. */
 	set_knob(RCU_EXPEDITED, "1");
@@ -420,6 +442,8 @@ static void init_injection(void)
 
 static void exit_injection(void)
 {
+	write_text(FAIL_FUNCTION "inject", "!" ADD_FOLIO);
+	set_knob(FAIL_FUNCTION "probability", "0");
 	set_knob(FAIL_SLAB "probability", "0");
 	set_knob(FAIL_PAGES "probability", "0");
 	set_knob(FAIL_SLAB "ignore-gfp-wait", "Y");
@@ -429,31 +453,30 @@ static void exit_injection(void)
 	set_knob(RCU_EXPEDITED, "0");
 }
 
+static const struct {
+	int space, times;
+} knobs_of[] = {
+	[PAGES] = { PAGES_SPACE, PAGES_TIMES },
+	[SLAB] = { SLAB_SPACE, SLAB_TIMES },
+	[ADD] = { ADD_SPACE, ADD_TIMES },
+};
+
 /* From here to disarm() the n-th thing that can fail does. */
 static void arm(enum how way, long n)
 {
-	switch (way) {
-	case NTH:
+	if (way == NTH) {
 		knob(FAIL_NTH, n);
 		return;
-	case PAGES:
-		knob(PAGES_SPACE, n);
-		knob(PAGES_TIMES, MANY);
-		break;
-	case SLAB:
-		knob(SLAB_SPACE, n);
-		knob(SLAB_TIMES, MANY);
-		break;
-	default:
-		TEST_FAIL("No such injection");
 	}
+
+	knob(knobs_of[way].space, n);
+	knob(knobs_of[way].times, MANY);
 	knob(MAKE_IT_FAIL, 1);
 }
 
 /* Returns whether anything failed. */
 static bool disarm(enum how way)
 {
-	int times = way == PAGES ? PAGES_TIMES : SLAB_TIMES;
 	long left;
 
 	if (way == NTH) {
@@ -463,8 +486,8 @@ static bool disarm(enum how way)
 	}
 
 	knob(MAKE_IT_FAIL, 0);
-	left = read_knob(times);
-	knob(times, 0);
+	left = read_knob(knobs_of[way].times);
+	knob(knobs_of[way].times, 0);
 	return left != MANY;
 }
 
