@@ -170,7 +170,8 @@ struct file_model {
 	int vm;
 	int opens;
 	u64 size;
-	struct ranges resident;
+	/* What must be allocated, and all that may: a fault can bring a huge page. */
+	struct ranges resident, possible;
 	/* What guests wrote; all else is zero. */
 	int nr_values;
 	bool values_lost;
@@ -480,6 +481,18 @@ static bool ranges_overlap(const struct ranges *ranges, u64 start, u64 end)
 	return false;
 }
 
+static bool ranges_contain(const struct ranges *ranges, u64 start, u64 end)
+{
+	int i;
+
+	/* Neighbours have been merged. */
+	for (i = 0; i < ranges->nr; i++)
+		if (ranges->r[i].start <= start && ranges->r[i].end >= end)
+			return true;
+
+	return false;
+}
+
 static u64 ranges_pages(const struct ranges *ranges)
 {
 	u64 pages = 0;
@@ -588,11 +601,44 @@ static u32 file_model_read(struct file_model *file, u64 offset)
 	return 0;
 }
 
+static void file_model_allocate(struct file_model *file, u64 offset, u64 len)
+{
+	ranges_add(&file->resident, offset >> PAGE_SHIFT, (offset + len) >> PAGE_SHIFT);
+	ranges_add(&file->possible, offset >> PAGE_SHIFT, (offset + len) >> PAGE_SHIFT);
+}
+
+/*
+ * A guest's access to a page: if none of the huge page around it is there, all of it
+ * is private, and the memslot has all of it, aligned as it is in the file, then all
+ * of it may come.
+ */
+static void file_model_touch(struct file_model *file, const struct vm_model *vm,
+			     const struct slot_model *slot, u64 offset)
+{
+	u64 huge = offset & ~(HUGE_SIZE - 1);
+	u64 gfn = (huge - slot->offset + slot->gpa) >> PAGE_SHIFT;
+	u64 index = huge >> PAGE_SHIFT, nr = HUGE_SIZE >> PAGE_SHIFT;
+
+	if (huge >= slot->offset && huge + HUGE_SIZE <= slot->offset + slot->size &&
+	    !((slot->gpa - slot->offset) % HUGE_SIZE) &&
+	    !ranges_overlap(&file->resident, index, index + nr) &&
+	    ranges_contain(&vm->private, gfn, gfn + nr))
+		ranges_add(&file->possible, index, index + nr);
+
+	file_model_allocate(file, offset & PAGE_MASK, PAGE_SIZE);
+}
+
+static bool resident_is_known(const struct file_model *file)
+{
+	return !file->resident.lost && !file->possible.lost;
+}
+
 static void file_model_punch(struct file_model *file, u64 offset, u64 len)
 {
 	int i;
 
 	ranges_remove(&file->resident, offset >> PAGE_SHIFT, (offset + len) >> PAGE_SHIFT);
+	ranges_remove(&file->possible, offset >> PAGE_SHIFT, (offset + len) >> PAGE_SHIFT);
 
 	for (i = 0; i < file->nr_values; )
 		if (file->values[i].offset - offset < len)
@@ -1145,7 +1191,7 @@ static void call_fallocate(struct thread *t, const u64 *arg)
 	if (mode & FALLOC_FL_PUNCH_HOLE)
 		file_model_punch(file, offset, len);
 	else
-		ranges_add(&file->resident, offset >> PAGE_SHIFT, (offset + len) >> PAGE_SHIFT);
+		file_model_allocate(file, offset, len);
 }
 
 /* A timer's signal ends an allocation, and leaves a hole punch alone. */
@@ -1266,9 +1312,18 @@ static void call_reopen(struct thread *t, const u64 *arg)
 		close(fd);
 }
 
+static void check_resident(const char *who, struct file_model *file, u64 bytes)
+{
+	u64 least = ranges_pages(&file->resident) * PAGE_SIZE;
+	u64 most = ranges_pages(&file->possible) * PAGE_SIZE;
+
+	if (resident_is_known(file) && (bytes < least || bytes > most))
+		complain("%s says %#lx bytes are allocated, the model %#lx to %#lx", who, bytes,
+			 least, most);
+}
+
 static void check_stat(int fd, struct file_model *file)
 {
-	u64 resident = ranges_pages(&file->resident) * PAGE_SIZE;
 	struct statfs sfs;
 	struct stat st;
 
@@ -1284,9 +1339,7 @@ static void check_stat(int fd, struct file_model *file)
 		complain("fstatfs() says type %#lx", (long)sfs.f_type);
 	if (st.st_size != (off_t)file->size)
 		complain("fstat() says size %#lx, the model %#lx", st.st_size, file->size);
-	if (!file->resident.lost && st.st_blocks * 512 != (long)resident)
-		complain("fstat() says %#lx bytes are allocated, the model %#lx",
-			 st.st_blocks * 512, resident);
+	check_resident("fstat()", file, st.st_blocks * 512ul);
 }
 
 /* The lines of fdinfo that are ours, as they must be */
@@ -1299,8 +1352,7 @@ static void expected_fdinfo(int index, char *text, size_t size)
 	size_t n;
 	int i;
 
-	n = snprintf(text, size, "gmem-size:\t%lu\ngmem-resident:\t%llu\n", file->size,
-		     ranges_pages(&file->resident) * PAGE_SIZE);
+	n = snprintf(text, size, "gmem-size:\t%lu\n", file->size);
 
 	/* In the order of the offsets */
 	do {
@@ -1321,13 +1373,19 @@ static void expected_fdinfo(int index, char *text, size_t size)
 	} while (next);
 }
 
-/* Leaves out the number if the model does not know it. */
-static void forget_resident(char *text)
+/* Takes out the number of which the model knows only bounds. */
+static void take_resident(struct file_model *file, char *text)
 {
-	char *line = strstr(text, "gmem-resident:"), *end = line ? strchr(line, '\n') : NULL;
+	static const char key[] = "gmem-resident:";
+	char *line = strstr(text, key), *end = line ? strchr(line, '\n') : NULL;
 
-	if (end)
-		memmove(line, end + 1, strlen(end + 1) + 1);
+	if (!end) {
+		complain("fdinfo does not say how much is allocated");
+		return;
+	}
+
+	check_resident("fdinfo", file, strtoull(line + strlen(key), NULL, 0));
+	memmove(line, end + 1, strlen(end + 1) + 1);
 }
 
 static bool read_fdinfo(int fd, char *text, size_t size)
@@ -1367,11 +1425,7 @@ static void check_fdinfo(int fd, int index)
 	}
 
 	expected_fdinfo(index, want, sizeof(want));
-	if (file_models[index].resident.lost) {
-		forget_resident(lines);
-		forget_resident(want);
-	}
-
+	take_resident(&file_models[index], lines);
 	if (strcmp(lines, want))
 		complain("fdinfo says\n%sand the model\n%s", lines, want);
 }
@@ -1545,13 +1599,13 @@ static void forecast_shared(struct forecast *f, struct slot_model *slot, bool wr
 	f->value = f->shared_value;
 }
 
-static void forecast_private(struct forecast *f, struct slot_model *slot, bool write,
-			     u32 value)
+static void forecast_private(struct forecast *f, struct vm_model *vm,
+			     struct slot_model *slot, bool write, u32 value)
 {
 	struct file_model *file = &file_models[slot->file];
 	u64 offset = slot->offset + (f->gpa - slot->gpa);
 
-	ranges_add(&file->resident, offset >> PAGE_SHIFT, (offset >> PAGE_SHIFT) + 1);
+	file_model_touch(file, vm, slot, offset);
 	if (write)
 		file_model_write(file, offset, value);
 
@@ -1578,7 +1632,7 @@ static struct forecast forecast_accesses(struct vm_model *vm, const u64 *arg)
 
 		forecast_shared(&f, slot, write, arg[4]);
 		if (f.outcome == ACCESS_PRIVATE)
-			forecast_private(&f, slot, write, arg[4]);
+			forecast_private(&f, vm, slot, write, arg[4]);
 	}
 
 	return f;
