@@ -1310,6 +1310,12 @@ static void hypercall_done(struct world *w)
 	attrs_done(w);
 }
 
+/* Maps what run_vcpu() writes to: this page fault is not to be what fails. */
+static void touch_run_page(struct kvm_vcpu *vcpu)
+{
+	WRITE_ONCE(vcpu->run->exit_reason, KVM_EXIT_UNKNOWN);
+}
+
 /* A VM of its own, about to run for the first time */
 
 static void other_prepare(struct world *w)
@@ -1323,6 +1329,7 @@ static void other_prepare(struct world *w)
 	vm_mem_region_add_guest_memfd(w->other, VM_MEM_SRC_ANONYMOUS, PROBE_GPA, PROBE_SLOT,
 				      1, fd, PROBE_OFFSET);
 	vm_mem_set_private(w->other, PROBE_GPA, PAGE_SIZE);
+	touch_run_page(w->other_vcpu);
 	watch(w, fd);
 }
 
@@ -1344,6 +1351,7 @@ static void new_vcpu_prepare(struct world *w)
 
 	TEST_ASSERT(id < MAX_VCPUS, "More rounds than there are vCPUs");
 	w->other_vcpu = vm_vcpu_add(w->vm, id++, guest_code);
+	touch_run_page(w->other_vcpu);
 	w->resident = resident_bytes(w->fd);
 }
 
