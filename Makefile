@@ -16,7 +16,7 @@ SET ?= all
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
 	@echo
-	@echo 'Variables: HOST=amd|intel KERNEL=FILE INITRD=FILE APPEND="words" (boot);'
+	@echo 'Variables: HOST=amd|intel|snp KERNEL=FILE INITRD=FILE APPEND="words" (boot);'
 	@echo 'TESTS="name ..." SET=all|base|slow|series|debug KERNEL=FILE (check-amd, check-intel, check-debug); JOBS=N'
 
 .PHONY: demo
